@@ -42,6 +42,7 @@ from ..shared.text.layouts import check_text_changes
 from ..shared.weights.changes_in_force import ChangesInForce
 from ..shared.weights.weight_patches import check_changes
 from .attention.overrides import OVERRIDE
+from .blocks import converted_bytes
 from .gradients import out_of_place, plain_attention, wants_gradients
 from .latents import decode_latent, encode_picture
 from .learning import LearningClones
@@ -148,10 +149,11 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
         check_interrupt()
         _, clip = self._in_force()
         family = text_record(text_family(self.clip))
-        if family is not None:
-            encoded = transformer_text.encode(clip, family, texts, placeholders or {})
-        else:
-            encoded = encode(given(clip, "CLIP"), texts, placeholders or {})
+        with self.recomputation.in_force(self._recomputes_text(clip, len(texts))):
+            if family is not None:
+                encoded = transformer_text.encode(clip, family, texts, placeholders or {})
+            else:
+                encoded = encode(given(clip, "CLIP"), texts, placeholders or {})
         self._learning.encoded(encoded.context)
         return encoded
 
@@ -299,6 +301,16 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
 
         free, weights = partial(management.get_free_memory, patcher.load_device), patcher.model.parameters()
         return self.recomputation.wanted(latent, probe, free, weights)
+
+    def _recomputes_text(self, clip: Any, texts: int) -> bool:
+        """Whether so many texts are read by blocks that are computed again in the backward pass: where the converted
+        weights, which autograd would keep of each text, take more than half of what is free."""
+        import comfy.model_management as management
+
+        if clip is None:
+            return False
+        free = partial(management.get_free_memory, clip.patcher.load_device)
+        return self.recomputation.wanted_for(lambda: 2.0 * texts * converted_bytes(clip.patcher.model), free)
 
     def _load(self, latent: Tensor) -> Any:
         """The patcher to compute with, in memory."""

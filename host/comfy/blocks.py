@@ -1,17 +1,21 @@
-"""The blocks of a denoiser in ComfyUI that a pass with gradients may compute twice and not keep what is inside."""
+"""The blocks of a denoiser and of a text encoder in ComfyUI that a pass with gradients may compute twice and not keep
+what is inside."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ..shared.families import ModelFamily
 from ..shared.recomputation import Recomputation
-from .gradients import OutOfPlaceSums, differentiable_kernels
+from .gradients import FreshOut, OutOfPlaceSums, differentiable_kernels
 from .names import PREFIX
 from .transformers.sites import block_paths
 
 BLOCKS = ("BasicTransformerBlock", "ResBlock")
 """Their classes in a UNet; those of transformers stand in the records of their families."""
+
+TEXT_BLOCKS = ("CLIPLayer", "T5Block", "TransformerBlock", "TransformerBlockGemma2")
+"""Their classes in text encoders."""
 
 Restore = Callable[[], AbstractContextManager[None]]
 """A context in which the model computes as it did at some earlier time."""
@@ -30,10 +34,30 @@ def recompute_blocks(
         recomputation: which says when blocks are computed again.
         remember: asked at every run of a block how to compute it again.
     """
-    around = nullcontext if family.transformer is None else _repeatable
     for path in _paths(family, patcher.get_model_object("diffusion_model")):
         key = f"{path}.forward"
-        patcher.add_object_patch(key, _recomputed(patcher.get_model_object(key), recomputation, remember, around))
+        forward = patcher.get_model_object(key)
+        repeatable = forward if family.transformer is None else _repeatable(forward)
+        patcher.add_object_patch(key, _recomputed(forward, repeatable, recomputation, remember))
+
+
+def recompute_text_blocks(patcher: Any, recomputation: Recomputation, remember: Callable[[], Restore]) -> None:
+    """The same for the blocks of text encoders, whose ``ModelPatcher`` this is."""
+    for path in _text_paths(patcher.model):
+        key = f"{path}.forward"
+        forward = patcher.get_model_object(key)
+        patcher.add_object_patch(key, _recomputed(forward, _repeatable_text(forward), recomputation, remember))
+
+
+def converted_bytes(encoders: Any) -> int:
+    """Bytes that the weights of blocks of text encoders take while a text is read, beside those that are stored:
+    ComfyUI computes there in single precision, and converts what is stored with fewer bits."""
+    weights = [weight for path in _text_paths(encoders) for weight in encoders.get_submodule(path).parameters()]
+    return sum(4 * weight.numel() for weight in weights if weight.element_size() < 4)
+
+
+def _text_paths(encoders: Any) -> list[str]:
+    return [name for name, module in encoders.named_modules() if type(module).__name__ in TEXT_BLOCKS]
 
 
 def _paths(family: ModelFamily, denoiser: Any) -> list[str]:
@@ -43,31 +67,53 @@ def _paths(family: ModelFamily, denoiser: Any) -> list[str]:
 
 
 def _recomputed(
-    forward: Callable[..., Any], recomputation: Recomputation, remember: Callable[[], Restore], around: Restore
+    forward: Callable[..., Any],
+    repeatable: Callable[..., Any],
+    recomputation: Recomputation,
+    remember: Callable[[], Restore],
 ) -> Callable[..., Any]:
+    """A block that runs by ``repeatable`` in passes that compute it again, and by ``forward`` in others."""
+
     def run(*args: Any, **kwargs: Any) -> Any:
         if not recomputation.active:
             return forward(*args, **kwargs)
         restore = remember()
 
         def first(*args: Any, **kwargs: Any) -> Any:
-            with around():
-                return forward(*args, **_with_own_options(kwargs))
+            return repeatable(*args, **_with_own_options(kwargs))
 
         def again(*args: Any, **kwargs: Any) -> Any:
-            with restore(), around():
-                return forward(*args, **_with_own_options(kwargs))
+            with restore():
+                return repeatable(*args, **_with_own_options(kwargs))
 
         return recomputation.run(first, again, *args, **_with_own_options(kwargs))
 
     return run
 
 
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """Within the context a block leaves what it is given as it was, so that it can be computed again from it."""
-    with differentiable_kernels(), OutOfPlaceSums():
-        yield
+def _repeatable(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A block that leaves what it is given as it was, so that it can be computed again from it."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with differentiable_kernels(), OutOfPlaceSums():
+            return forward(*args, **kwargs)
+
+    return run
+
+
+def _repeatable_text(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a block of a text encoder. It is handed the function of attention, which adds masks in place."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        sums = OutOfPlaceSums()
+
+        def prepared(value: Any) -> Any:
+            return sums.left_alone(value) if callable(value) else value
+
+        with differentiable_kernels(), sums, FreshOut():
+            return forward(*map(prepared, args), **{name: prepared(value) for name, value in kwargs.items()})
+
+    return run
 
 
 def _with_own_options(given: dict[str, Any]) -> dict[str, Any]:

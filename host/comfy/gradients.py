@@ -115,13 +115,42 @@ class OutOfPlaceSums(TorchFunctionMode):
 
     For blocks of transformers that are computed again in the backward pass: they add to their streams in place, which
     would change what goes into a block and what is saved inside it. PyTorch hands both over as ``add_`` and ``mul_``;
-    of a call by that name only the result counts here, so this is for code that uses it.
+    of a call by that name only the result counts here, so this is for code that uses it. Other code runs by
+    :meth:`left_alone`.
     """
 
     _PLAIN = {Tensor.add_: Tensor.add, Tensor.mul_: Tensor.mul}
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._paused = False
+
+    def left_alone(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that computes as it would without this context."""
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            before, self._paused = self._paused, True
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._paused = before
+
+        return run
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return self._PLAIN.get(func, func)(*args, **(kwargs or {}))
+        plain = func if self._paused else self._PLAIN.get(func, func)
+        return plain(*args, **(kwargs or {}))
+
+
+class FreshOut(TorchFunctionMode):
+    """Within the context ``torch.add(x, y, out=z)`` makes a new tensor and leaves z as it is: as
+    :class:`OutOfPlaceSums`, for blocks of language models that are computed again in the backward pass."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = dict(kwargs or {})
+        if func in (torch.add, torch.mul):
+            given.pop("out", None)
+        return func(*args, **given)
 
 
 class DifferentiableOut(TorchFunctionMode):

@@ -11,7 +11,7 @@ from ..shared.families import FAMILIES
 from ..shared.model_parts import given
 from ..shared.recomputation import Recomputation
 from ..shared.weights.changes_in_force import ChangesInForce
-from .blocks import recompute_blocks
+from .blocks import recompute_blocks, recompute_text_blocks
 from .gradients import ChangesOf, differentiable, differentiable_clip, wants_gradients
 from .names import attention_keys
 from .text.weights import text_keys
@@ -29,7 +29,7 @@ class LearningClones:
         model, clip: the user's own; None where a job has none.
         family: of the model.
         changes: of weights, asked for at every use of one.
-        recomputation: whether the blocks of the clone are computed again in the backward pass.
+        recomputation: whether the blocks of the clones are computed again in the backward pass.
     """
 
     def __init__(
@@ -93,7 +93,9 @@ class LearningClones:
         if self._clip is None:
             return None
         changes = {key: partial(self._changes.of_text, *named) for named, key in text_keys(self._clip).items()}
-        return differentiable_clip(self._clip, changes)
+        clip = differentiable_clip(self._clip, changes)
+        recompute_text_blocks(clip.patcher, self._recomputation, self._changes.remembered)
+        return clip
 
     def _changes_by_key(self) -> Mapping[str, ChangesOf]:
         assert self._family is not None

@@ -1,4 +1,4 @@
-"""Learning in less memory: what is inside a block of a denoiser is computed again in the backward pass, not kept.
+"""Learning in less memory: what is inside a block of a model is computed again in the backward pass, not kept.
 
 PyTorch keeps of such a block what goes in and comes out (``torch.utils.checkpoint``). The second computation must see
 what the first saw: hosts say how, since by then the weights of a training are no longer in force. Whoever listens to
@@ -101,17 +101,21 @@ class Recomputation:
             free: bytes of memory that are free; None where that is not known.
             weights: of the model, which take no memory more where a pass reads them as they are.
         """
+        return self.wanted_for(lambda: MARGIN * self.kept(latent, probe, weights), free)
+
+    def wanted_for(self, needed: Callable[[], float], free: Callable[[], float | None]) -> bool:
+        """Whether a pass with gradients that needs so many bytes is to recompute its blocks; ``free`` as above. Both
+        are asked for only if they decide it."""
         if not _takes_gradients() or self._silent or self.choice == "off":
             return False
         if self.choice == "on":
             return True
         available = free()
-        needed = MARGIN * self.kept(latent, probe, weights)
-        if available is None or needed <= available:
+        if available is None or (bytes_needed := needed()) <= available:
             return False
         if not self._said:
             self._said = True
-            gib = f"{needed / 2**30:.1f} GB of memory and {available / 2**30:.1f} GB are free"
+            gib = f"{bytes_needed / 2**30:.1f} GB of memory and {available / 2**30:.1f} GB are free"
             say(f"a training step needs about {gib}: to save memory, parts of each step are computed twice")
         return True
 

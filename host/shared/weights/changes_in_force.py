@@ -42,15 +42,16 @@ class ChangesInForce:
         return [of[encoder][name] for of in self.texts if name in of.get(encoder, {})]
 
     def remembered(self) -> Callable[[], AbstractContextManager[None]]:
-        """How to compute with the denoiser's changes that are in force now, when they no longer are."""
-        then = list(self.weights)
+        """How to compute with the changes that are in force now, when they no longer are."""
+        weights, texts = list(self.weights), list(self.texts)
 
         @contextmanager
         def restored() -> Iterator[None]:
-            now, self.weights = self.weights, then
+            now = self.weights, self.texts
+            self.weights, self.texts = weights, texts
             try:
                 yield
             finally:
-                self.weights = now
+                self.weights, self.texts = now
 
         return restored

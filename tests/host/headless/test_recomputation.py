@@ -128,6 +128,17 @@ def test_without_gradients_nothing_is_computed_twice(backbone):
         assert not backbone.recomputation.wanted(LATENT, lambda small: small, lambda: 0.0, ())
 
 
+@pytest.mark.parametrize(
+    ("choice", "free", "wanted"),
+    [("automatic", 50.0, True), ("automatic", 200.0, False), ("automatic", None, False), ("on", 200.0, True)]
+    + [("off", 50.0, False)],
+)
+def test_what_does_not_fit_into_the_free_memory_is_computed_twice(choice, free, wanted):
+    recomputation = Recomputation()
+    recomputation.choice = choice
+    assert recomputation.wanted_for(lambda: 100.0, lambda: free) is wanted
+
+
 def test_an_error_inside_a_block_leaves_nothing_behind(backbone):
     backbone.recomputation.choice = "on"
     context = torch.zeros(2, 77, 192, requires_grad=True)
