@@ -1,6 +1,6 @@
 """Concept banks: directions that were found in activations; and codes, how strongly each position uses them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -117,10 +117,16 @@ class ConceptCodes:
     bank: ConceptBank
     covered: tuple[int, int] | None = None
 
-    def maps(self) -> Tensor:
-        """(P, K, h, w) in 0..1: codes as shares of each concept's peak."""
-        shares = (self.values / self.bank.peaks).clamp(0, 1)  # (P, T, K)
+    def maps(self, concepts: Sequence[int] | None = None) -> Tensor:
+        """(P, K, h, w) in 0..1: codes as shares of each concept's peak, of all K concepts or of those with these
+        numbers."""
+        chosen = slice(None) if concepts is None else list(concepts)
+        shares = (self.values[..., chosen] / self.bank.peaks[chosen]).clamp(0, 1)  # (P, T, K)
         return shares.mT.unflatten(-1, self.grid)
+
+    def of_picture(self, number: int) -> "ConceptCodes":
+        """The codes of one of the pictures."""
+        return replace(self, values=self.values[number : number + 1])
 
     def scores(self) -> Tensor:
         """(P, K): how strongly each picture shows each concept, the largest code of its positions over the peak."""

@@ -50,7 +50,7 @@ def concept_masks(
     Args:
         guide: the pictures (P, 3, H, W) in 0..1, whose edges the masks follow (guided filter); None for smooth ones.
     """
-    maps = codes.maps()[:, list(concepts)].transpose(0, 1)  # (N, P, h, w)
+    maps = codes.maps(concepts).transpose(0, 1)  # (N, P, h, w)
     sized = to_pixels(maps.flatten(0, 1), size, "bilinear", codes.covered).unflatten(0, maps.shape[:2])
     if guide is not None:
         sized = torch.stack([_guided(codes, guide[i], sized[:, i]) for i in range(len(guide))], 1)

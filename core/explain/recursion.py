@@ -30,7 +30,7 @@ def positions_of(codes: ConceptCodes, concept: int, activations: Activations) ->
             f"the ingredient was looked for in {len(codes.values)} pictures, and the activations are of "
             f"{len(activations)}; record the same pictures at the same size at both layers"
         )
-    maps = codes.maps()[:, concept, None]  # (P, 1, h', w')
+    maps = codes.maps([concept])  # (P, 1, h', w')
     finer = activations.grid[0] >= codes.grid[0]
     sized = interpolate(maps, activations.grid, mode="nearest-exact" if finer else "area")
     inside = (sized > WITHIN).flatten(1)

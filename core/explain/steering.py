@@ -158,7 +158,7 @@ class ReplaceRun(GuardRun):
         noised = noised_latents(backbone, clean, timestep, steering.seed)
         rows, grid = read_site(backbone, find_site(backbone, origin.site), noised, timestep, text)
         codes = encode(steering.bank, Activations(rows, grid, origin))
-        maps = codes.maps()[:, list(steering.concepts)].amax(1, keepdim=True)  # (B, 1, h, w)
+        maps = codes.maps(steering.concepts).amax(1, keepdim=True)  # (B, 1, h, w)
         sized = interpolate(maps, clean.shape[-2:], mode="bilinear")
         return max_pool2d((sized > steering.threshold).float(), 3, stride=1, padding=1)
 

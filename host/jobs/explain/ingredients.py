@@ -226,7 +226,7 @@ def _stability(gallery: Gallery, index: int) -> str:
 def _outlined(codes: ConceptCodes, index: int, picture: Tensor, number: int) -> Tensor:
     """A picture (3, h, w) with a concept's mask outlined."""
     size = (picture.shape[-2], picture.shape[-1])
-    mask = concept_masks(codes, [index], size, HALF)[0, number]
+    mask = concept_masks(codes.of_picture(number), [index], size, HALF)[0, 0]
     return overlay_masks(picture.movedim(0, -1), mask[None], [""], [colour_of(index)]).movedim(-1, 0)
 
 

@@ -62,6 +62,13 @@ def test_masks_lie_where_codes_are():
     assert float(parts.sum(0).max()) == 1
 
 
+def test_maps_of_some_concepts_and_codes_of_one_picture_are_those_of_all():
+    both = ConceptCodes(torch.rand(2, 4, 3), (2, 2), bank(peaks=torch.tensor([0.5, 1.0, 2.0])))
+    assert torch.equal(both.maps([2, 0]), both.maps()[:, [2, 0]])
+    second = concept_masks(both.of_picture(1), [1], (8, 8))
+    assert torch.equal(second, concept_masks(both, [1], (8, 8))[:, 1:])
+
+
 def test_masks_follow_the_edges_of_pictures_where_they_are_given():
     """A code in the left half of the grid, and a picture whose left third is red."""
     one = codes([[[1.0, 0, 0], [0, 0, 0], [1.0, 0, 0], [0, 0, 0]]])
