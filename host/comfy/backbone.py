@@ -310,7 +310,7 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
         if clip is None:
             return False
         free = partial(management.get_free_memory, clip.patcher.load_device)
-        return self.recomputation.wanted_for(lambda: 2.0 * texts * converted_bytes(clip.patcher.model), free)
+        return self.recomputation.wanted_for(lambda: float(texts * converted_bytes(clip.patcher.model)), free, 0.5)
 
     def _load(self, latent: Tensor) -> Any:
         """The patcher to compute with, in memory."""

@@ -103,15 +103,15 @@ class Recomputation:
         """
         return self.wanted_for(lambda: MARGIN * self.kept(latent, probe, weights), free)
 
-    def wanted_for(self, needed: Callable[[], float], free: Callable[[], float | None]) -> bool:
-        """Whether a pass with gradients that needs so many bytes is to recompute its blocks; ``free`` as above. Both
-        are asked for only if they decide it."""
+    def wanted_for(self, needed: Callable[[], float], free: Callable[[], float | None], share: float = 1.0) -> bool:
+        """Whether a pass with gradients that needs so many bytes is to recompute its blocks: where they are more than a
+        share of what is free (``free`` as above). Both are asked for only if they decide it."""
         if not _takes_gradients() or self._silent or self.choice == "off":
             return False
         if self.choice == "on":
             return True
         available = free()
-        if available is None or (bytes_needed := needed()) <= available:
+        if available is None or (bytes_needed := needed()) <= share * available:
             return False
         if not self._said:
             self._said = True

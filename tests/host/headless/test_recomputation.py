@@ -137,6 +137,7 @@ def test_what_does_not_fit_into_the_free_memory_is_computed_twice(choice, free, 
     recomputation = Recomputation()
     recomputation.choice = choice
     assert recomputation.wanted_for(lambda: 100.0, lambda: free) is wanted
+    assert recomputation.wanted_for(lambda: 50.0, lambda: free, 0.5) is wanted
 
 
 def test_an_error_inside_a_block_leaves_nothing_behind(backbone):
