@@ -23,8 +23,8 @@ PARTS = 100
 """In which the progress of a fit is reported."""
 
 MAX_INGREDIENTS = 1024
-CODED_ROWS = 65_536
-"""Rows that are coded at once."""
+CODED_ROWS = 4_096
+"""Rows that are coded at once: with hundreds of ingredients some seconds of work, which cannot be cancelled."""
 
 MAX_PICTURES = 256
 """Pictures from which it is decided what counts as showing a concept."""
@@ -212,13 +212,20 @@ def _check_counts(count: int, seeds: int, rows: int) -> None:
         raise ValueError(f"seeds must be 1 to 10, got {seeds}")
 
 
-def codes_of(code: Coder, bank: ConceptBank, activations: Activations) -> ConceptCodes:
+def codes_of(
+    code: Coder, bank: ConceptBank, activations: Activations, each: Callable[[], None] = lambda: None
+) -> ConceptCodes:
     """How strongly each position of pictures uses the concepts of a bank, by the codes of its kind.
+
+    ``each`` is called before every part of the positions; what it raises ends the work.
 
     Raises ``ValueError`` for activations that do not fit the bank, see :func:`check_fits`.
     """
     check_fits(bank, activations)
     flat = activations.rows.flatten(0, 1)
-    parts = [code(bank.prepared(part), bank.directions, bank.extra) for part in flat.split(CODED_ROWS)]
+    parts = []
+    for part in flat.split(CODED_ROWS):
+        each()
+        parts.append(code(bank.prepared(part), bank.directions, bank.extra))
     values = torch.cat(parts).unflatten(0, activations.rows.shape[:2])
     return ConceptCodes(values, activations.grid, bank, activations.covered)

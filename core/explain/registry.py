@@ -1,6 +1,6 @@
 """Every method of finding ingredients, by name, in the order that people are shown."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..registry import collect
@@ -31,6 +31,7 @@ CODERS: Mapping[str, Coder] = {
 """Kind of a bank to how its codes are computed: the methods here, and what ``core/recognise`` learns from masks."""
 
 
-def encode(bank: ConceptBank, activations: Activations) -> ConceptCodes:
-    """Codes of a bank of any method. Raises ``ValueError`` for activations that do not fit it."""
-    return codes_of(CODERS[bank.kind], bank, activations)
+def encode(bank: ConceptBank, activations: Activations, each: Callable[[], None] = lambda: None) -> ConceptCodes:
+    """Codes of a bank of any method; ``each`` as in :func:`.finder.codes_of`. Raises ``ValueError`` for activations
+    that do not fit it."""
+    return codes_of(CODERS[bank.kind], bank, activations, each)

@@ -11,6 +11,7 @@ from ...core.explain.scores import PictureScores
 from ...host.jobs.explain.audit import audit_report, audit_sheet, groups_of
 from ...host.jobs.explain.ingredients import check_pictures, valid_for
 from ...host.schema import io
+from ...host.shared.progress import check_interrupt
 from ..sockets import CATEGORY, Activations, ConceptBank, ConceptScores, page_under, picture_batch, seed_input
 
 
@@ -89,7 +90,7 @@ class AuditIngredients(io.ComfyNode):
         known, made = picture_batch(reference_pictures), picture_batch(drawn_pictures)
         check_pictures(len(reference), known)
         check_pictures(len(drawn), made)
-        codes = encode(bank, reference), encode(bank, drawn)
+        codes = encode(bank, reference, check_interrupt), encode(bank, drawn, check_interrupt)
         found = audit(*codes, seed % 2**31, paired)
         groups = groups_of(found, *codes, factor)
         said = audit_report(found, groups, codes[0], reference, drawn, factor)

@@ -32,7 +32,7 @@ from ...host.jobs.explain.ingredients import (
 from ...host.jobs.paired_texts import COMMON_WORDS
 from ...host.jobs.recognise.captions import caption_lines
 from ...host.schema import io, ui
-from ...host.shared.progress import start_progress
+from ...host.shared.progress import check_interrupt, start_progress
 from ..picture_names import given_names, names_of, names_socket
 from ..sockets import (
     CATEGORY,
@@ -254,7 +254,7 @@ def _codes(
     parts_of: core_bank.ConceptCodes | None,
 ) -> core_bank.ConceptCodes:
     """Codes of a bank; of parts only where their ingredient is."""
-    codes = encode(bank, activations)
+    codes = encode(bank, activations, check_interrupt)
     return codes if parts_of is None else inside(codes, parts_of, activations)
 
 

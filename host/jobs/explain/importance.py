@@ -24,6 +24,7 @@ from ....core.messages import counted, shown
 from ....core.steps import OnStep
 from ...pictures.charts import draw_bars, draw_curves
 from ...pictures.drawing import side_by_side
+from ...shared.progress import check_interrupt
 from ..paired_texts import word_features
 from ..vision import picture_features
 from .encoder_head import encoder_head
@@ -88,7 +89,7 @@ def measure_importance(
     the score.
     """
     check_pictures(len(activations), pictures)
-    question = Question(encode(bank, activations), head)
+    question = Question(encode(bank, activations, check_interrupt), head)
     chosen = best_measure(question) if measure == BEST else MEASURES[measure]
     budget, parts = budget or Budget(), 2 if check else 1
 
@@ -191,7 +192,7 @@ def learnable_line(
     found: Importance, bank: ConceptBank, activations: Activations, concepts: Sequence[int]
 ) -> list[str]:
     """Which concepts are harder to learn than what they explain; nothing where there are too few pictures."""
-    codes = encode(bank, activations)
+    codes = encode(bank, activations, check_interrupt)
     learnt = learnability(pooled(activations.rows), codes.scores()[:, list(concepts)] > ACTIVE).tolist()
     known = {index: value for index, value in zip(concepts, learnt, strict=True) if not math.isnan(value)}
     if not known:

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from concept_atelier.core.explain import finder
 from concept_atelier.core.explain.activations import Activations
 from concept_atelier.core.explain.bank_files import bank_tensors, load_bank
 from concept_atelier.core.explain.parts.factorise import factorise
@@ -36,6 +37,21 @@ def test_a_bank_is_unit_directions_with_codes_of_every_position(name, banks, pla
     assert codes.maps().shape == (40, FACTORS, 4, 4)
     assert bool((bank.stability <= 1 + 1e-5).all()) and bool((bank.peaks > 0).all())
     assert 0 < float(bank.metadata["explained"]) <= 1
+
+
+def test_coding_can_be_ended_before_every_part(banks, planted, monkeypatch):
+    asked = []
+    whole = encode(banks["semi_nmf"], planted[0], lambda: asked.append("whole")).values
+    monkeypatch.setattr(finder, "CODED_ROWS", 100)
+    parts = encode(banks["semi_nmf"], planted[0], lambda: asked.append("part")).values
+    assert asked == ["whole"] + ["part"] * 7  # of 40 pictures with 16 positions each
+    torch.testing.assert_close(parts, whole, rtol=1e-3, atol=1e-4)
+
+    def stop():
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        encode(banks["semi_nmf"], planted[0], stop)
 
 
 @pytest.mark.parametrize("name", METHODS)
