@@ -1,6 +1,7 @@
 """How ``bench cost`` measures, and the whole command on the lab model at random weights."""
 
 import ctypes
+import dataclasses
 import json
 
 import pytest
@@ -21,8 +22,10 @@ from concept_atelier.bench.cost import (
 )
 from concept_atelier.bench.cost.compare import worse
 from concept_atelier.bench.cost.figures import FIGURES
+from concept_atelier.bench.cost.ground import SHAPES
 from concept_atelier.bench.cost.headless import HeadlessGround
 from concept_atelier.bench.cost.meters import Time
+from concept_atelier.bench.cost.settings import CostSettings
 
 TWO_LEVELS = {
     "block_out_channels": (320, 640),
@@ -104,6 +107,14 @@ def test_a_figure_takes_the_place_of_the_same_one_only(tmp_path):
 def test_the_large_model_is_refused_headless():
     with pytest.raises(ValueError, match="COMFYUI_PATH"):
         cost.ground_of("sd15", {})
+
+
+def test_methods_that_train_are_measured_on_the_lab_model_alone(monkeypatch):
+    with torch.inference_mode():
+        untrained = HeadlessGround(untrained=True)
+    monkeypatch.setattr(erasing, "METHODS", {name: erasing.METHODS[name] for name in ("uce", "esd")})
+    shape = dataclasses.replace(SHAPES["lab"], name="sd15")
+    assert list(erasing.methods_cost(untrained, shape, CostSettings())["methods"]) == ["uce"]
 
 
 def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
