@@ -79,8 +79,7 @@ class Folders:
             path = inside(folder, name, "folder")
             if path.is_dir():
                 return path
-        looked = listed(map(str, self.input), letters=300) or "no folder"
-        raise FileNotFoundError(f"no folder named {shown(name)}; looked in {looked}")
+        raise FileNotFoundError(f"no folder named {shown(name)}; looked in {_said(self.input)}")
 
     def list_models(self, kind: str) -> list[str]:
         """Names (with ``/`` for sub-folders) of the safetensors files of a kind, sorted."""
@@ -174,8 +173,12 @@ def _find(folders: tuple[Path, ...], name: str, what: str) -> Path:
         path = existing(folder, name, what)
         if path is not None:
             return path
-    looked = listed(map(str, folders), letters=300) or "no folder"
-    raise FileNotFoundError(f"no {what} named {shown(name, 200)}; looked in {looked}")
+    raise FileNotFoundError(f"no {what} named {shown(name, 200)}; looked in {_said(folders)}")
+
+
+def _said(folders: tuple[Path, ...]) -> str:
+    """Folders for people, whole and each once."""
+    return listed(dict.fromkeys(str(folder.absolute()) for folder in folders), letters=300) or "no folder"
 
 
 def _is_picture(path: Path) -> bool:

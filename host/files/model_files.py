@@ -24,18 +24,20 @@ class SavedModel:
         asked: the name that was wanted, without its ending.
         name: the name that it has.
         path: the file.
+        replaced: whether it took the place of a file with other contents.
     """
 
     asked: str
     name: str
     path: Path
+    replaced: bool = False
 
     @property
     def note(self) -> str:
-        """What to say where the name was not to be had; nothing where it was."""
-        if self.asked == self.name:
-            return ""
-        return f"{self.asked} was written meanwhile by another run or node; this one is {self.name}"
+        """What to say where the name was taken, or a file was replaced; else nothing."""
+        if self.asked != self.name:
+            return f"{self.asked} was written meanwhile by another run or node; this one is {self.name}"
+        return f"{self.name} replaces another file of that name" if self.replaced else ""
 
 
 def save_model(folders: Folders, kind: str, name: str, content: Content) -> SavedModel:
@@ -46,9 +48,11 @@ def save_model(folders: Folders, kind: str, name: str, content: Content) -> Save
     Raises :class:`~.names.BadNameError` for a bad name, ``OSError`` when the file cannot be written.
     """
     target = folders.model_target(kind, name)
+    before = target.read_bytes() if target.is_file() else None
     taken = write_named(target, partial(write_tensors, tensors=content[0], metadata=content[1]))
+    replaced = taken == target and before is not None and taken.read_bytes() != before
     asked = name.removesuffix(target.suffix)
-    return SavedModel(asked, asked.removesuffix(target.stem) + taken.stem, taken)
+    return SavedModel(asked, asked.removesuffix(target.stem) + taken.stem, taken, replaced)
 
 
 def file_of(name: str) -> str:

@@ -80,7 +80,7 @@ def measured(
 def read_by(found: Measured, settings: InformationSettings) -> str:
     """What was found, for people."""
     listed = _listed(zip(found.names, found.nats, strict=True))
-    scale = "0 is a word that tells the model nothing about this picture"
+    scale = "0 is a word that tells the model nothing about this picture; compare words with each other"
     cost = f"{found.texts * settings.draws} predictions: {settings.draws} levels of noise, {found.texts} texts at each"
     said = f"Information in nats, over {settings.draws} levels of noise; {scale}. {listed}.\nCost: {cost}."
     if found.given:
@@ -92,6 +92,8 @@ def read_by(found: Measured, settings: InformationSettings) -> str:
                 "lie on other things; the parts of standard are right on average. Conditional information is measured "
                 "by itself with either."
             )
+        else:
+            said += "\nWith the estimator standard, parts can be below 0 by chance; more draws bring them nearer to 0."
     return said
 
 

@@ -16,10 +16,11 @@ def content(value):
 
 
 def test_a_file_of_an_earlier_run_is_replaced_and_one_of_this_time_is_not(here):
-    for value in (1.0, 2.0):
+    replaces = "fruit/apple replaces another file of that name"
+    for value, note in ((1.0, ""), (1.0, ""), (2.0, replaces)):
         with saving.run(), saving.record_written() as written:
             saved = save_model(here, "embeddings", "fruit/apple", content(value))
-            assert (saved.name, saved.note) == ("fruit/apple", "") and written == [saved.path]
+            assert (saved.name, saved.note) == ("fruit/apple", note) and written == [saved.path]
             assert load_tensors(saved.path)[0]["emb_params"][0, 0] == value
             second = save_model(here, "embeddings", "fruit/apple.safetensors", content(9.0))
             second.path.unlink()
