@@ -57,9 +57,9 @@ class RunResult:
         return [str(text) for key in keys for text in self.results[key].ui.get("text", ())]
 
     def said(self) -> list[str]:
-        """Texts that nodes showed, each behind the title of its node."""
+        """Texts that nodes showed, each behind the title of its node; further lines of a text are indented."""
         return [
-            f"{self.graph[key].title}: {text}"
+            f"{self.graph[key].title}: {text}".replace("\n", "\n  ")
             for key, result in self.results.items()
             for text in result.ui.get("text", ())
         ]

@@ -56,7 +56,7 @@ def test_what_nodes_say_of_a_picture_is_kept_beside_its_results(job):
     job.workflow.write_text(json.dumps(workflow))
     done = {run.name: run for run in run_folder(job)}
     texts = job.out / "a.png" / TEXTS
-    assert texts.read_text() == "Word: two\nlines\n" and str(texts) in done["a.png"].files
+    assert texts.read_text() == "Word: two\n  lines\n" and str(texts) in done["a.png"].files
     texts.unlink()
     assert not next(run for run in run_folder(job) if run.name == "a.png").kept and texts.exists()
 
