@@ -24,7 +24,7 @@ PARTS = 100
 
 MAX_INGREDIENTS = 1024
 CODED_ROWS = 4_096
-"""Rows that are coded at once: with hundreds of ingredients some seconds of work, which cannot be cancelled."""
+"""Rows that are coded at once; between two such parts the work can be cancelled."""
 
 MAX_PICTURES = 256
 """Pictures from which it is decided what counts as showing a concept."""

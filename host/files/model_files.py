@@ -1,5 +1,6 @@
 """Files in the folders of models: how they are named, written and recognised as changed."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -48,11 +49,15 @@ def save_model(folders: Folders, kind: str, name: str, content: Content) -> Save
     Raises :class:`~.names.BadNameError` for a bad name, ``OSError`` when the file cannot be written.
     """
     target = folders.model_target(kind, name)
-    before = target.read_bytes() if target.is_file() else None
+    before = _digest(target) if target.is_file() else None
     taken = write_named(target, partial(write_tensors, tensors=content[0], metadata=content[1]))
-    replaced = taken == target and before is not None and taken.read_bytes() != before
+    replaced = taken == target and before is not None and _digest(taken) != before
     asked = name.removesuffix(target.suffix)
     return SavedModel(asked, asked.removesuffix(target.stem) + taken.stem, taken, replaced)
+
+
+def _digest(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 def file_of(name: str) -> str:

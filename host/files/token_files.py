@@ -72,14 +72,19 @@ def load(names: Sequence[str], backbone: Backbone, folders: Folders) -> ConceptT
     """
     if not names:
         raise ValueError("name at least one embedding; Save Concept Tokens shows the names it wrote")
-    paths = list(dict.fromkeys(folders.find_model("embeddings", file_of(name)) for name in names))
+    paths = [folders.find_model("embeddings", file) for file in _distinct_files(names)]
     return load_embeddings(paths, backbone.text_widths, backbone.family)
 
 
 def described(tokens: ConceptTokens, files: Sequence[str]) -> str:
     """Which token stands for which file, a line each; ``files`` are those that :func:`load` was given."""
-    pairs = zip(tokens.names, dict.fromkeys(map(file_of, files)), strict=True)
+    pairs = zip(tokens.names, _distinct_files(files), strict=True)
     return "\n".join(f"<{name}> from {plain(file)}" for name, file in pairs)
+
+
+def _distinct_files(names: Sequence[str]) -> list[str]:
+    """The files of names, each once, as one token stands for each of them."""
+    return list(dict.fromkeys(map(file_of, names)))
 
 
 def read_names(text: str) -> list[str]:

@@ -43,8 +43,8 @@ class ShowWordInformation(io.ComfyNode):
                 "the noise in the picture with and without the word, at many levels of noise; the difference is "
                 "information, in nats. Of two words it also shows what both give, what only one of them gives, and "
                 "what only both together give, and says what each adds if the other is known. It works on drawn and on "
-                "real pictures. At every level of noise the model predicts once for each word and once more, for two "
-                "words together four times. The node says how many predictions it made."
+                "real pictures. At every level of noise the model makes one prediction for each word and one more, or "
+                "four for two words together. The node says how many predictions it made."
             ),
             search_aliases=["DiffusionPID", "mutual information", "attribution", "ITD", "word map"],
             is_output_node=True,

@@ -64,7 +64,8 @@ class LoadConceptTokens(io.ComfyNode):
             description=(
                 "Loads embedding files (safetensors) from this pack or another tool as tokens for "
                 "Encode Concept Prompt. They must fit the width of the text encoder. If two files hold tokens of the "
-                "same name, the second token gets the name of its file. The node shows the name of each token."
+                "same name, the second token gets the name of its file, or of its folder and file. The node shows the "
+                "name of each token."
             ),
             search_aliases=["load embedding", "textual inversion"],
             inputs=[

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 
 from ...bench.all.transformers import FOLDER
 from ...core.files.writing import atomic_write
-from ...host.pictures.labels import write_line
+from ...host.pictures.labels import text_colour, write_line
 from .files import read
-from .word_results import Cells, of_names, swept
+from .word_results import Cells, swept
 
 PANELS = {
     "words_sweep.json": "UNet: heat maps of names",
@@ -41,7 +41,7 @@ DARK, BRIGHT = (38, 42, 92), (250, 214, 90)
 def write_sweeps(folder: Path, results: Path) -> None:
     """Draw all sweeps whose files are there into ``lab/sweeps.png`` below a folder; nothing where there is none."""
     found = {title: read(results / file) for file, title in PANELS.items()}
-    cells = {title: swept(one, of_names) for title, one in found.items() if one is not None}
+    cells = {title: swept(one) for title, one in found.items() if one is not None}
     if cells:
         with atomic_write(folder / "lab/sweeps.png") as temporary:
             sweeps_picture(cells).save(temporary, "PNG", optimize=True)
@@ -78,7 +78,7 @@ def _panel(title: str, cells: Cells) -> Image.Image:
             left, value = MARGIN + NAME + CELL * column, cells[layer, noise]
             draw.rectangle((left, top, left + CELL - 2, top + LINE - 2), fill=_shade(value))
             middle = (left + CELL / 2, top + LINE / 2)
-            write_line(draw, middle, f"{value:.2f}", GROUND if value < 0.5 else INK, LETTERS, CELL, "mm")
+            write_line(draw, middle, f"{value:.2f}", text_colour(_shade(value)), LETTERS, CELL, "mm")
     return canvas
 
 

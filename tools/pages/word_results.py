@@ -33,15 +33,15 @@ Cells = Mapping[tuple[str, str], float]
 """Of a sweep: layer and share of noise to a score."""
 
 
-def of_names(figures: Mapping[str, Any]) -> float:
+def _score(figures: Mapping[str, Any]) -> float:
     """A setting's score: the IoU of names, where there are figures by kinds of words; else the mean."""
     return float((figures["name"]["iou"] if "name" in figures else figures)["mean"])
 
 
-def swept(found: Mapping[str, Any], score: Callable[[Mapping[str, Any]], float] = of_names) -> Cells:
+def swept(found: Mapping[str, Any]) -> Cells:
     """The scores of a sweep's file."""
     return {
-        (layer, noise): score(figures)
+        (layer, noise): _score(figures)
         for setting, figures in found["summary"].items()
         for layer, noise in [setting.rsplit(" at ", 1)]
     }

@@ -10,6 +10,13 @@ _MEMORY = "comfy.model_management"
 _BLOCKS = "comfy.ldm.modules.attention"
 _UNET = "comfy.ldm.modules.diffusionmodules.openaimodel"
 
+_TEXT_BLOCKS = (
+    "comfy.clip_model:CLIPLayer.forward",
+    "comfy.text_encoders.t5:T5Block.forward",
+    "comfy.text_encoders.llama:TransformerBlock.forward",
+    "comfy.text_encoders.llama:TransformerBlockGemma2.forward",
+)
+
 ITEMS: tuple[Internal, ...] = (
     Internal(
         f"{_PATCHER}.add_weight_wrapper",
@@ -40,6 +47,15 @@ ITEMS: tuple[Internal, ...] = (
         "the pack computes blocks again in the backward pass, to save memory",
         nodes_that(needs.GRADIENTS),
         called="self, x, emb",
+    ),
+    *(
+        Internal(
+            block,
+            "the pack computes blocks of text encoders again in the backward pass, to save memory",
+            nodes_that(needs.GRADIENTS),
+            uses=("optimized_attention",),
+        )
+        for block in _TEXT_BLOCKS
     ),
     Internal(
         f"{_MEMORY}:get_free_memory",

@@ -11,7 +11,7 @@ TEXT = "a photo of <1> on a table"
 def learn_from(pack, reading_parts_of, monkeypatch):
     """What a text becomes, the gradient of a learnt vector, and bytes that autograd keeps of weights meanwhile."""
 
-    def go(family, choice, half=False, changes=()):
+    def go(family, choice, half=False):
         parts = reading_parts_of(family)
         backbone = pack("host.adapters").backbone_of(**parts)
         encoders = parts["clip"].patcher.model
