@@ -1,7 +1,8 @@
 """Learnt tokens as textual-inversion files, one for each concept, which stock ComfyUI and diffusers read.
 
 A model with one text encoder gets a single tensor ``emb_params`` (n, d); SDXL gets ``clip_l`` (n, 768) and ``clip_g``
-(n, 1280). What they are and where they come from stands in the metadata.
+(n, 1280). Anima gets ``qwen3_06b`` (n, 1024) and ``t5xxl`` (n, 1), the token numbers that it reads beside. What they
+are and where they come from stands in the metadata.
 """
 
 import re
@@ -21,18 +22,28 @@ BUNDLE = "bundle_emb"
 """How the keys of embeddings inside of a LoRA file begin."""
 
 
-def embedding_tensors(tokens: ConceptTokens, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+def embedding_tensors(
+    tokens: ConceptTokens, name: str, numbers: Mapping[str, int] | None = None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """One concept as the tensors and metadata of a textual-inversion file.
+
+    Args:
+        tokens: learnt.
+        name: of the concept.
+        numbers: of a model that also reads token numbers: by tokenizer, the number in the place of each vector. ComfyUI
+            takes integers out of a file as token numbers, and every tensor is then called as its encoder.
 
     Raises ``ValueError`` for a name that is not among the tokens and for vectors that are not finite.
     """
     if name not in tokens.vectors:
         raise ValueError(f"there is no token {shown(name)}; there are {listed(tokens.names) or 'none'}")
     vectors = tokens.vectors[name]
-    single = len(vectors) == 1
+    single = len(vectors) == 1 and not numbers
     tensors = {SINGLE_KEY if single else key: rows.detach().float().cpu() for key, rows in vectors.items()}
     for key, rows in tensors.items():
         _check_rows(rows, f"token {shown(name)}, {key}")
+    count = len(next(iter(vectors.values())))
+    tensors |= {key: torch.full((count, 1), number) for key, number in (numbers or {}).items()}  # int64
     metadata = {"format": "concept-atelier token", "name": name, "family": tokens.family, "encoders": ",".join(vectors)}
     return tensors, dict(tokens.metadata) | metadata
 

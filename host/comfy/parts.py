@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...core.messages import listed
 from ..shared.errors import UnsupportedModelError
-from ..shared.families import FAMILIES, supported, supported_learning
+from ..shared.families import FAMILIES, supported
 
 FAMILY_MARK = "concept_atelier_family"
 """Attribute of the class of a model configuration, or of a text model, that says its family: the lab's say ``lab``."""
@@ -126,17 +126,17 @@ def text_family(clip: Any) -> str:
 def encoder_names(clip: Any) -> tuple[str, ...]:
     """The text encoders of a CLIP (``clip_l``, ``t5xxl``) in the order their contexts join.
 
-    Raises :class:`UnsupportedModelError` for those in whose tables no tokens can be learnt.
+    Raises :class:`UnsupportedModelError` for a CLIP with none of its family's.
     """
     family = FAMILIES[text_family(clip)]
     if family.transformer is None:
         return family.text_encoders
     model = clip.cond_stage_model  # SD3 may be loaded without some of its encoders
     there = tuple(name for name in family.text_encoders if getattr(model, name, None) is not None)
-    if not there or not set(there) <= set(family.transformer.learns):
+    if not there:
         raise UnsupportedModelError(
-            f"learnt tokens cannot stand in the prompts of {family.title}"
-            f"{f' with the text encoder {listed(there)}' if family.transformer.learns else ''}; {supported_learning()}"
+            f"learnt tokens cannot stand in the prompts of this {family.title}: its CLIP has none of the text encoders "
+            f"{listed(family.text_encoders)}; load one of them"
         )
     return there
 

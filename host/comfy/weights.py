@@ -83,7 +83,7 @@ def attention_weights(patcher: Any) -> tuple[AttentionWeight, ...]:
     family = FAMILIES[model_family(patcher)]
     parts = attention_parts(family, patcher)
     if parts:
-        return tuple(AttentionWeight(name, "joint", part.role, part.shape) for name, part in parts.items())
+        return tuple(AttentionWeight(name, part.kind, part.role, part.shape) for name, part in parts.items())
     if family.transformer is not None:
         raise UnsupportedModelError(
             f"attention weights cannot be trained on {family.title} in ComfyUI; train the weights by which its text "

@@ -47,11 +47,18 @@ def save(tokens: ConceptTokens, prefix: str, folders: Folders) -> SavedTokens:
     asked = [f"{prefix}{name}" for name in tokens.names]
     folder = folders.models["embeddings"][0]
     names = distinct(_writable(prompt_name(name), folder) for name in asked)
-    contents = [embedding_tensors(tokens, concept) for concept in tokens.names]
+    contents = [embedding_tensors(tokens, concept, _numbers(tokens.family)) for concept in tokens.names]
     saved = [save_model(folders, "embeddings", *pair) for pair in zip(names, contents, strict=True)]
     changed = {old: new for old, new in zip(asked, names, strict=True) if old != new}
     notes = (*(one.note for one in saved if one.note), *_of_family(tokens.family))
     return SavedTokens(tuple(one.name for one in saved), changed, notes)
+
+
+def _numbers(name: str) -> dict[str, int]:
+    """The token numbers that a family's prompts have in the places of vectors, by tokenizer; none for most."""
+    family = FAMILIES.get(name)
+    unknown = None if family is None or family.transformer is None else family.transformer.unknown
+    return dict([unknown]) if unknown else {}
 
 
 def _of_family(name: str) -> tuple[str, ...]:

@@ -74,18 +74,8 @@ class WordSearch:
         return sorted(found, key=lambda one: -one.cosine)
 
     def _by_table(self, concept: str) -> list[str]:
-        """The vocabulary by the cosine of its rows with the concept's mean row, averaged over text encoders.
-
-        Raises ``ValueError`` for a model whose vocabulary is not known.
-        """
-        try:
-            vectors = self._table_rows(concept)
-        except ValueError as error:
-            raise ValueError(
-                f"the vocabulary of this model ({self.backbone.family}) cannot be searched for words near a concept; "
-                "set searched=0 (RealEra), closed_form=none (RealEra with its LoRA) and kept_words=0, so that none are "
-                "compared"
-            ) from error
+        """The vocabulary by the cosine of its rows with the concept's mean row, averaged over text encoders."""
+        vectors = self._table_rows(concept)
         alike = torch.stack([_cosines(vectors[name], rows) for name, rows in self._vocabulary.vectors.items()]).mean(0)
         return [self._vocabulary.words[i] for i in alike.argsort(descending=True).tolist()]
 

@@ -92,10 +92,7 @@ def search(
         found = Search(task, torch.Generator().manual_seed(seed))
         optimise([found.rows], found.denoising, task.settings.loop)
         whole = found.conditioning()
-        return {
-            name: Conditioning(whole.context[[i]].detach(), {key: rows[[i]] for key, rows in whole.extras.items()})
-            for i, name in enumerate(concepts.names)
-        }
+        return {name: whole.row(i) for i, name in enumerate(concepts.names)}
 
 
 class Search:
@@ -189,6 +186,8 @@ class Search:
 
     def _free_rows(self) -> Tensor:
         """(N, L, 1) bool."""
+        if self.start.one_text:
+            return self._rows_that_read_the_token()
         free = torch.zeros(*self.start.context.shape[:2], 1, dtype=torch.bool, device=self.start.context.device)
         backbone, placeholders = self.trainee.backbone, self.trainee.bank.placeholders()
         for row, prompt in enumerate(self.prompts):
@@ -197,6 +196,23 @@ class Search:
                 own = [position for position in positions if position in span]
                 free[row, own[0] : span.stop if self.settings.rows == "tail" else own[-1] + 1] = True
         return free
+
+    @torch.no_grad()
+    def _rows_that_read_the_token(self) -> Tensor:
+        """The same for a model whose pictures read an adapter's rows, in whose places the encoded ones do not lie.
+
+        Of the encoded rows those from the first that another token changes; as many as the token has vectors, or all
+        behind.
+        """
+        bank = self.trainee.bank.placeholders()
+        zero = {mark: {name: torch.zeros_like(rows) for name, rows in of.items()} for mark, of in bank.items()}
+        other = encode_together(self.trainee.backbone, [prompt.text for prompt in self.prompts], zero)
+        read = (other.context != self.start.context).any(-1)  # (N, L)
+        rows = torch.arange(read.shape[1], device=read.device)
+        first = read.float().argmax(1, keepdim=True)  # (N, 1)
+        count = max(len(rows) for of in bank.values() for rows in of.values())
+        behind = rows >= first
+        return (behind if self.settings.rows == "tail" else behind & (rows < first + count))[..., None]
 
 
 def _prepare(task: Task[ConesSettings], generator: torch.Generator) -> Training:

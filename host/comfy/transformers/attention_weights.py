@@ -4,7 +4,7 @@ By these names the headless runner knows those of FLUX as well, and ComfyUI's ow
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch.nn.functional as F
 
@@ -27,10 +27,22 @@ ROLES: dict[str, Role] = {
     "wk": "key",
     "wv": "value",
     "wo": "out",
+    "q_proj": "query",
+    "k_proj": "key",
+    "v_proj": "value",
+    "output_proj": "out",
 }
-"""Layers of a block, the picture's before the text's, as in ``host/headless/flux.py``; Krea 2's behind them."""
+"""Layers of a block, the picture's before the text's, as in ``host/headless/flux.py``; Krea 2's and Anima's behind."""
 
-_ATTENTION = (".attn.", ".attention.")
+Reads = Literal["self", "cross", "joint"]
+
+_ATTENTION: dict[str, Reads] = {
+    ".attn.": "joint",
+    ".attention.": "joint",
+    ".self_attn.": "self",
+    ".cross_attn.": "cross",
+}
+"""What stands before a layer in its name, to what its attention reads."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ class WeightPart:
         shape: (d_out, d_in) of what belongs here.
         whole: rows of the weight.
         role: what it projects to.
+        kind: of the attention it belongs to.
     """
 
     key: str
@@ -50,6 +63,7 @@ class WeightPart:
     shape: tuple[int, int]
     whole: int
     role: Role
+    kind: Reads
 
     @property
     def target(self) -> Any:
@@ -74,7 +88,8 @@ def attention_parts(family: ModelFamily, patcher: Any) -> dict[str, WeightPart]:
     for name, (key, rows) in sorted(_places(family, patcher).items(), key=lambda place: _order(place[0])):
         whole, columns = (int(side) for side in comfy.utils.get_attr(patcher.model, key).shape)
         _, start, size = rows or (0, 0, whole)
-        found[name] = WeightPart(key, start, (size, columns), whole, ROLES[_layer(name)])
+        kind, layer = _layer(name)
+        found[name] = WeightPart(key, start, (size, columns), whole, ROLES[layer], kind)
     return found
 
 
@@ -102,15 +117,17 @@ def _places(family: ModelFamily, patcher: Any) -> dict[str, Place]:
     return {
         name: place
         for name, place in places.items()
-        if place[0] in held and name.endswith(".weight") and _layer(name) in ROLES
+        if place[0] in held and name.endswith(".weight") and _layer(name)[1] in ROLES
     }
 
 
-def _layer(name: str) -> str:
-    """What an attention layer is called inside its block; other layers have no such name."""
-    inside = next((name.partition(dot)[2] for dot in _ATTENTION if dot in name), "")
-    return inside.removesuffix(".weight")
+def _layer(name: str) -> tuple[Reads, str]:
+    """What an attention layer reads and what it is called inside its attention; other layers have no such name."""
+    found = next(((kind, name.partition(dot)[2]) for dot, kind in _ATTENTION.items() if dot in name), ("joint", ""))
+    return found[0], found[1].removesuffix(".weight")
 
 
-def _order(name: str) -> tuple[bool, int, int]:
-    return name.startswith("single"), int(name.split(".")[1]), list(ROLES).index(_layer(name))
+def _order(name: str) -> tuple[bool, int, int, int]:
+    """Blocks in the order they run, in a block attention to the picture before attention to the text."""
+    kind, layer = _layer(name)
+    return name.startswith("single"), int(name.split(".")[1]), kind == "cross", list(ROLES).index(layer)

@@ -20,6 +20,7 @@ from ...shared.families import ModelFamily
 from ...shared.text.prompt_syntax import check_unweighted, read_syntax, split_at
 from ...shared.text.token_table import check_widths, placeholder_sizes
 from ..parts import encoder_names, table_row, word_table
+from .sites import record_of
 
 FIRST_MARK = 1 << 24
 """Above every vocabulary: ids of vectors count from here."""
@@ -57,7 +58,11 @@ def read(clip: Any, family: ModelFamily, text: str, placeholders: Placeholders) 
     marks, ids = _numbered(placeholders)
     tokens = _tokenized(clip, marked, {letters[name]: numbers for name, numbers in ids.items()})
     found = {key: entry_ids(chunks) for key, chunks in tokens.items()}
-    return Reading({key: _with_vectors(clip, key, tokens[key], marks, placeholders) for key in tokens}, found, marks)
+    unknown = dict([record_of(family).unknown or ("", 0)])
+    given = {
+        key: _with_vectors(clip, key, chunks, marks, placeholders, unknown.get(key)) for key, chunks in tokens.items()
+    }
+    return Reading(given, found, marks)
 
 
 LETTER_RANGE = f"{chr(LETTERS)}-{chr(LETTERS + 0x18FF)}"
@@ -146,15 +151,28 @@ def _numbered(placeholders: Placeholders) -> tuple[dict[int, Mark], dict[str, li
 
 
 def _with_vectors(
-    clip: Any, key: str, chunks: list[list[Any]], marks: Mapping[int, Mark], placeholders: Placeholders
+    clip: Any,
+    key: str,
+    chunks: list[list[Any]],
+    marks: Mapping[int, Mark],
+    placeholders: Placeholders,
+    unknown: int | None,
 ) -> list[list[tuple[Any, ...]]]:
+    """Chunks of one encoder's tokens with vectors in the places of their marks; ``unknown`` instead, where the model
+    reads numbers."""
+
+    def mark_of(entry: tuple[Any, ...]) -> Mark | None:
+        return marks.get(entry[0]) if isinstance(entry[0], int) else None
+
+    if unknown is not None:
+        return [[entry if mark_of(entry) is None else (unknown, *entry[1:]) for entry in chunk] for chunk in chunks]
     names = encoder_names(clip)
     encoder = key if key in names else f"clip_{key}"
     if encoder not in names:  # not loaded, so that nothing reads its tokens
         return chunks
 
     def changed(entry: tuple[Any, ...]) -> tuple[Any, ...]:
-        mark = marks.get(entry[0]) if isinstance(entry[0], int) else None
+        mark = mark_of(entry)
         return entry if mark is None else (placeholders[mark[0]][encoder][mark[1]], *entry[1:])
 
     return [[changed(entry) for entry in chunk] for chunk in chunks]

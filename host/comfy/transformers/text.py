@@ -36,8 +36,8 @@ def encode(clip: Any, family: ModelFamily, texts: Sequence[str], placeholders: P
     """Context (B, L, D) and what else the text encoders give, as CLIP Text Encode gives it.
 
     Gradients reach the placeholders' vectors. Raises ``ValueError`` for no texts and for vectors that do not fit,
-    :class:`~....core.backbone.UnequalTextsError` for texts of unequal length, and for different texts of a model that
-    reads one text for all pictures of a pass (Anima).
+    :class:`~....core.backbone.UnequalTextsError` for texts of unequal length, and for texts of different tokens of a
+    model that reads those of one text for all pictures of a pass (Anima).
     """
     if isinstance(texts, str) or not texts:
         raise ValueError("encode_text takes a list of at least one text")
@@ -55,10 +55,10 @@ def encode(clip: Any, family: ModelFamily, texts: Sequence[str], placeholders: P
         for name, first in found[0].items()
         if name != "cond" and isinstance(first, Tensor)
     }
-    conditioning = Conditioning(context, extras)
-    if conditioning.one_text and len(set(texts)) > 1:
+    shared = [name for name, extra in extras.items() if extra.ndim == 1]
+    if any(not torch.equal(one[name], extras[name]) for one in found for name in shared):
         raise UnequalTextsError(f"{family.title} reads one text for all pictures of a pass, and got {len(set(texts))}")
-    return conditioning
+    return Conditioning(context, extras)
 
 
 def tokenized(clip: Any, family: ModelFamily, text: str, placeholders: Placeholders, stripped: int) -> TokenizedText:

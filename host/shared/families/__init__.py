@@ -1,6 +1,6 @@
 """The model families that the pack supports: one record each, which adapters and messages read."""
 
-from .messages import no_concepts, supported, supported_learning, supported_tuning
+from .messages import no_concepts, supported, supported_tuning
 from .records import ModelFamily, Transformer
 from .table import FAMILIES
 
@@ -10,6 +10,5 @@ __all__ = [
     "Transformer",
     "no_concepts",
     "supported",
-    "supported_learning",
     "supported_tuning",
 ]

@@ -12,12 +12,6 @@ def supported() -> str:
     return f"supported are {_titles(FAMILIES.values())}"
 
 
-def supported_learning() -> str:
-    """The same of the families whose text encoders read learnt tokens."""
-    able = [one for one in FAMILIES.values() if one.transformer is None or one.transformer.learns]
-    return f"supported are {_titles(able)}"
-
-
 def supported_tuning() -> str:
     """The same of the families of which changes can be learnt."""
     return f"supported are {_titles(one for one in FAMILIES.values() if not one.transformer or one.transformer.tunes)}"

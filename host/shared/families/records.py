@@ -24,7 +24,10 @@ class Transformer:
         strips_template: whether the text model leaves the template before the prompt out of the conditioning.
         picture_template: attribute of the tokenizer with the template in which it reads pictures before the prompt, for
             families with nodes that encode both; empty for none.
-        learns: text encoders in whose tables tokens can be learnt; a CLIP with others is refused.
+        unknown: key in what ``clip.tokenize`` gives whose tokens the denoiser reads as numbers, without a text encoder
+            that would take a learnt vector in their place, and the number that stands there for each vector; None for
+            none. It is the tokenizer's for characters that it does not know, of which the denoiser learns from the
+            other text encoder alone.
         tunes: how the attention weights are called whose changes can be learnt in ComfyUI: by diffusers' names in
             FLUX's layout, Z-Image's or SD3's, where a matrix of the checkpoint holds several of them, or by their
             ``own`` names; empty where no changes are learnt.
@@ -50,7 +53,7 @@ class Transformer:
     text_model: tuple[str, ...]
     tokens: tuple[str, ...]
     default_blocks: tuple[float, float] = (0.25, 0.75)
-    learns: tuple[str, ...] = ()
+    unknown: tuple[str, int] | None = None
     tunes: Literal["", "flux", "z_image", "sd3", "own"] = ""
     reads_files: bool = True
     config: str | None = None
@@ -82,7 +85,8 @@ class ModelFamily:
         title: what people call it.
         latent_channels: C of its latents (B, C, h, w); 0 where models of the family differ.
         latent_scale: factor from the autoencoder's latents to those that the denoiser reads.
-        text_encoders: names of its text encoders, in the order in which their contexts are joined.
+        text_encoders: names of its text encoders, in whose tables tokens are learnt, in the order in which their
+            contexts are joined.
         text_entry: the layers by which text enters the denoiser, as closed-form erasing changes them; of transformers
             in the layout of their checkpoints, and in each block where blocks read text by layers of their own.
         pooled_entry: the layers that read the pooled text, likewise.

@@ -1,12 +1,14 @@
 """CLIPs of a family's own classes, tokenizers and whole vocabularies, tiny and at random weights."""
 
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 
 from .denoisers import random_weight
-from .tokenizers import TEXT
+from .sizes import DEV
+from .tokenizers import TEXT, small_vocabulary
 
 _QWEN = {"num_attention_heads": 1, "num_key_value_heads": 1, "intermediate_size": 8}
 
@@ -22,11 +24,14 @@ LEARNING: dict[str, tuple[dict[str, dict[str, Any]], dict[str, Any]]] = {
         },
         {},
     ),
-    "flux2": ({"qwen3_4b": _QWEN | {"hidden_size": 16, "num_hidden_layers": 28}}, {"context_in_dim": 48}),
+    "flux2": ({"qwen3_4b": _QWEN | {"hidden_size": 16, "num_hidden_layers": 4}}, {"context_in_dim": 48}),
     "chroma": ({"t5xxl": _T5}, {}),
     "z_image": ({"qwen3_4b": _QWEN | {"hidden_size": 6, "num_hidden_layers": 3}}, {}),
     "krea2": ({"qwen3vl_4b": _QWEN | {"hidden_size": 8, "num_hidden_layers": 36}}, {"txtlayers": 12}),
     "qwen_image": ({"qwen25_7b": _QWEN | {"hidden_size": 8, "num_hidden_layers": 2}}, {}),
+    "lumina2": ({"gemma2_2b": _QWEN | {"hidden_size": 6, "num_hidden_layers": 3}}, {}),
+    DEV: ({"mistral3_24b": _QWEN | {"hidden_size": 16, "num_hidden_layers": 4}}, {"context_in_dim": 48}),
+    "anima": ({"qwen3_06b": _QWEN | {"hidden_size": 16, "num_hidden_layers": 2}}, {}),
     "sd3": (
         {
             "clip_l": _CLIP | {"num_hidden_layers": 3},
@@ -50,7 +55,10 @@ def reading_clip(family: str, folders: Any = None) -> Any:
     source = importlib.import_module(f"comfy.text_encoders.{module}")
     sizes = {f"{name}_model_config": dict(config) for name, config in LEARNING[family][0].items()}
     stock = getattr(source, model)
-    inside = {"name": "qwen3_4b", "clip_model": source.Qwen3_4BModel} if family == "flux2" else {}
+    encoder = {"flux2": ("qwen3_4b", "Qwen3_4BModel"), DEV: ("mistral3_24b", "Mistral3_24BModel")}.get(family)
+    inside: dict[str, Any] = {}
+    if encoder is not None:  # which gives the rows of three of its many layers
+        inside = {"name": encoder[0], "clip_model": partial(getattr(source, encoder[1]), layer=[1, 2, 3])}
 
     class Model(stock):
         def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:
@@ -63,7 +71,12 @@ def reading_clip(family: str, folders: Any = None) -> Any:
 
     with _no_eyes():
         target = base.ClipTarget(getattr(source, reader), Model)
-        clip = comfy.sd.CLIP(target, embedding_directory=folders, model_options={"dtype": torch.float32})
+        clip = comfy.sd.CLIP(
+            target,
+            embedding_directory=folders,
+            tokenizer_data=small_vocabulary(family),
+            model_options={"dtype": torch.float32},
+        )
     generator = torch.Generator().manual_seed(11)
     state = clip.cond_stage_model.state_dict()
     # A third of the usual size: so many layers at so little width would tell nothing apart by finite differences.

@@ -51,8 +51,14 @@ def clip(family: str) -> Any:
             self.dtypes, self.t5_attention_mask = {torch.float32}, False
 
     target = base.ClipTarget(getattr(source, reader), Model)
-    data = {"lumina2": _sentencepiece, DEV: _tekken}.get(family, dict)()
-    return comfy.sd.CLIP(target, tokenizer_data=data, model_options={"dtype": torch.float32})
+    options = {"dtype": torch.float32}
+    return comfy.sd.CLIP(target, tokenizer_data=small_vocabulary(family), model_options=options)
+
+
+def small_vocabulary(family: str) -> dict[str, Any]:
+    """What a tokenizer is given whose vocabulary lies in the checkpoint; nothing for others."""
+    made: dict[str, Any] = {"lumina2": _sentencepiece, DEV: _tekken}.get(family, dict)()
+    return made
 
 
 def _sentencepiece() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-FAMILIES = ("flux", "flux2", "chroma", "z_image", "krea2", "qwen_image", "sd3")
+FAMILIES = ("flux", "flux2", "flux2_dev", "chroma", "z_image", "lumina2", "krea2", "qwen_image", "anima", "sd3")
 QUICK = (
     "draws=3, steps=2, side=64, batch=8, shown=2, learn_steps=1, inversion_passes=1, relearn_steps=1, relearn_every=1, "
     "relearn_rank=1"

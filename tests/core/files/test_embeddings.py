@@ -61,6 +61,19 @@ def test_two_encoders_keep_their_names(tmp_path):
     assert shapes == {"clip_l": (2, 768), "clip_g": (2, 1280)}
 
 
+def test_numbers_of_a_vocabulary_stand_beside_the_vectors_and_are_none_of_them(tmp_path):
+    tokens = tokens_of({"qwen3_06b": 8}, ("apple",))
+    tensors, metadata = files.embedding_tensors(tokens, "apple", {"t5xxl": 2})
+    assert sorted(tensors) == ["qwen3_06b", "t5xxl"] and metadata["encoders"] == "qwen3_06b"
+    assert tensors["t5xxl"].tolist() == [[2], [2]] and not tensors["t5xxl"].is_floating_point()
+    save_file(tensors, tmp_path / "apple.safetensors", metadata)
+    read = files.load_embedding(tmp_path / "apple.safetensors", {"qwen3_06b": 8})
+    assert list(read.vectors["apple"]) == ["qwen3_06b"]
+    assert torch.equal(read.vectors["apple"]["qwen3_06b"], tokens.vectors["apple"]["qwen3_06b"])
+    with pytest.raises(ValueError, match="is no token file for this model"):
+        files.load_embedding(tmp_path / "apple.safetensors", {"t5xxl": 8, "clip_l": 8})
+
+
 def test_foreign_files_are_read_and_named_after_the_file(tmp_path):
     path = tmp_path / "style.safetensors"
     save_file({"anything": torch.ones(192, dtype=torch.float16)}, path)

@@ -65,6 +65,38 @@ def test_rows_of_two_text_encoders_are_searched_each_by_themselves(lab_backbone,
     assert torch.equal(both, torch.cat([once, once], 1))
 
 
+class Numbered:
+    """A model whose pictures read numbers of one text beside the encoded rows, as Anima's do.
+
+    Its text has one row more before those that it encodes, so that words stand one place further on than their rows.
+    """
+
+    def __init__(self, backbone):
+        self.backbone = backbone
+
+    def __getattr__(self, name):
+        return getattr(self.backbone, name)
+
+    def tokenize(self, text, placeholders=None):
+        read = self.backbone.tokenize(text, placeholders)
+        tokens = tuple(replace(token, position=token.position + 1) for token in read.tokens)
+        return replace(read, tokens=tokens, end=read.end + 1, length=read.length + 1)
+
+    def encode_text(self, texts, placeholders=None):
+        return replace(self.backbone.encode_text(texts, placeholders), extras={"ids": torch.arange(5)})
+
+
+@pytest.mark.parametrize("rows", ["token", "tail"])
+def test_where_words_and_rows_have_other_places_the_rows_that_the_token_changes_are_searched(
+    lab_backbone, picture, concepts, rows
+):
+    chosen = replace(QUICK, rows=rows)
+    plain, numbered = (searching(one, picture, concepts, chosen).free for one in (lab_backbone, Numbered(lab_backbone)))
+    assert torch.equal(numbered, plain)
+    found = search(Numbered(lab_backbone), picture, concepts, chosen)
+    assert all(torch.equal(one.extras["ids"], torch.arange(5)) and len(one.context) == 1 for one in found.values())
+
+
 def test_rows_stay_as_long_as_encoded_text_is(lab_backbone, picture, concepts):
     found = searching(lab_backbone, picture, concepts)
     with torch.no_grad():
