@@ -87,9 +87,9 @@ class Conditioning:
         return any(extra.ndim == 1 for extra in self.extras.values())
 
     def row(self, index: int) -> "Conditioning":
-        """One of its rows (1, L, D), detached."""
+        """One of its rows (1, L, D); gradients pass."""
         extras = {name: extra if extra.ndim == 1 else extra[[index]] for name, extra in self.extras.items()}
-        return Conditioning(self.context[[index]].detach(), extras)
+        return Conditioning(self.context[[index]], extras)
 
     def of_rows(self, rows: int) -> "Conditioning":
         """One row, repeated for ``rows`` pictures. Raises ``RuntimeError`` for another number of rows than one or

@@ -57,8 +57,7 @@ def save(tokens: ConceptTokens, prefix: str, folders: Folders) -> SavedTokens:
 def _numbers(name: str) -> dict[str, int]:
     """The token numbers that a family's prompts have in the places of vectors, by tokenizer; none for most."""
     family = FAMILIES.get(name)
-    unknown = None if family is None or family.transformer is None else family.transformer.unknown
-    return dict([unknown]) if unknown else {}
+    return {} if family is None or family.transformer is None else dict(family.transformer.unknown)
 
 
 def _of_family(name: str) -> tuple[str, ...]:

@@ -29,14 +29,16 @@ class Relearnt:
 def relearn(task: AttackTask) -> Relearnt:
     """Train the erased model on pictures of the concept under its name, and draw the name every few steps.
 
-    A low-rank change of cross-attention is trained by the usual denoising loss. The model itself is not changed.
+    A low-rank change of the weights that ``relearn_layers`` names is trained by the usual denoising loss. The model
+    itself is not changed.
     """
     settings, backbone = task.settings, task.erased
     generator, shown = torch.Generator().manual_seed(task.seed), task.shown()
     with torch.inference_mode(False), torch.enable_grad():
         text = _plain(backbone.encode_text(task.sentences([task.concept], 1), task.placeholders))
         latents = torch.cat([backbone.encode_image(one[None].clone()) for one in shown]).clone()  # (P, C, h, w)
-        bank = start_adapter(backbone, settings.relearn_rank, "cross", generator=generator, device=latents.device)
+        rank, layers = settings.relearn_rank, settings.relearn_layers
+        bank = start_adapter(backbone, rank, layers, generator=generator, device=latents.device)
         curve: list[tuple[int, float]] = []
         drawn: list[Tensor] = []
 

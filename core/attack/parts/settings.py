@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...learn.parts.adapter import Layers
 from ...learn.parts.prompts import check_template
 from ...settings import Settings, setting
 
@@ -29,6 +30,11 @@ class AttackSettings(Settings):
     relearn_every: int = setting(20, "Training steps between two points of the curve.", least=1)
     relearn_rate: float = setting(1e-4, "Learning rate of the re-learning curve.", above=0)
     relearn_rank: int = setting(8, "Rank of the change that is re-learnt.", least=1)
+    relearn_layers: Layers = setting(
+        "cross",
+        "Weights of which a change is re-learnt: cross_value, cross_key_value, cross (all of cross-attention, or all "
+        "attention of models whose text and picture share it), all, or text (those by which text enters).",
+    )
     relearn_batch: int = setting(2, "Pictures that a training step of the curve reads.", least=1)
 
     def __post_init__(self) -> None:

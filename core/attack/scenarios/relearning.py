@@ -4,6 +4,7 @@ The one figure that separates a concept that is avoided from one that is removed
 diffusion models?", arXiv 2505.17013, and studies of relearning after it).
 """
 
+from ...learn.parts.adapter import choose_weights
 from ..parts.relearning import relearn
 from ..parts.task import AttackTask
 from ..scenario import Attempt, Scenario
@@ -13,6 +14,17 @@ def _attempt(task: AttackTask) -> Attempt:
     learnt = relearn(task)
     said = f"after {task.settings.relearn_steps} steps"
     return Attempt(learnt.drawn, task.named(), task.without(), (said,) * len(learnt.drawn), curve=learnt.curve)
+
+
+def _lacks(task: AttackTask) -> str:
+    layers = task.settings.relearn_layers
+    if layers == "text":
+        return ""
+    try:
+        choose_weights(task.erased.attention_weights(), layers)
+    except ValueError:
+        return f"weights that can be trained: relearn_layers={layers} names none of this model; set relearn_layers=text"
+    return ""
 
 
 def _passes(task: AttackTask) -> int:
@@ -29,5 +41,6 @@ RELEARNING = Scenario(
     _attempt,
     _passes,
     ("shown", "named", "without"),
+    _lacks,
 )
 SCENARIOS = (RELEARNING,)

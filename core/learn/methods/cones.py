@@ -91,7 +91,8 @@ def search(
     with torch.inference_mode(False), torch.enable_grad():
         found = Search(task, torch.Generator().manual_seed(seed))
         optimise([found.rows], found.denoising, task.settings.loop)
-        whole = found.conditioning()
+        with torch.no_grad():
+            whole = found.conditioning()
         return {name: whole.row(i) for i, name in enumerate(concepts.names)}
 
 

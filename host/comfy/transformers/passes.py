@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ....core.attribute.concept_attention import ConceptRows, ConceptTap
@@ -135,7 +136,14 @@ def model_inputs(
     model: Any, noisy: Tensor, conditioning: Conditioning, beside: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """What ``apply_model`` is given, as the model's own ``extra_conds`` makes it of a conditioning and of options
-    beside its text."""
+    beside its text.
+
+    Where a model reads one text for all pictures of a pass, its adapter takes one row of the context at a time.
+    """
+    rows = len(conditioning.context)
+    if conditioning.one_text and rows > 1:
+        each = [model_inputs(model, noisy[[row]], conditioning.row(row), beside) for row in range(rows)]
+        return {name: torch.cat([one[name] for one in each]) for name in each[0]}
     conds = model.extra_conds(
         cross_attn=conditioning.context.to(noisy.device),
         noise=noisy,

@@ -58,7 +58,7 @@ def read(clip: Any, family: ModelFamily, text: str, placeholders: Placeholders) 
     marks, ids = _numbered(placeholders)
     tokens = _tokenized(clip, marked, {letters[name]: numbers for name, numbers in ids.items()})
     found = {key: entry_ids(chunks) for key, chunks in tokens.items()}
-    unknown = dict([record_of(family).unknown or ("", 0)])
+    unknown = dict(record_of(family).unknown)
     given = {
         key: _with_vectors(clip, key, chunks, marks, placeholders, unknown.get(key)) for key, chunks in tokens.items()
     }

@@ -24,10 +24,10 @@ class Transformer:
         strips_template: whether the text model leaves the template before the prompt out of the conditioning.
         picture_template: attribute of the tokenizer with the template in which it reads pictures before the prompt, for
             families with nodes that encode both; empty for none.
-        unknown: key in what ``clip.tokenize`` gives whose tokens the denoiser reads as numbers, without a text encoder
-            that would take a learnt vector in their place, and the number that stands there for each vector; None for
-            none. It is the tokenizer's for characters that it does not know, of which the denoiser learns from the
-            other text encoder alone.
+        unknown: keys in what ``clip.tokenize`` gives whose tokens the denoiser reads as numbers, without a text encoder
+            that would take a learnt vector in their place, each with the number that stands there for every vector. It
+            is the tokenizer's for characters that it does not know, whose meaning the denoiser has to take from another
+            text encoder.
         tunes: how the attention weights are called whose changes can be learnt in ComfyUI: by diffusers' names in
             FLUX's layout, Z-Image's or SD3's, where a matrix of the checkpoint holds several of them, or by their
             ``own`` names; empty where no changes are learnt.
@@ -53,7 +53,7 @@ class Transformer:
     text_model: tuple[str, ...]
     tokens: tuple[str, ...]
     default_blocks: tuple[float, float] = (0.25, 0.75)
-    unknown: tuple[str, int] | None = None
+    unknown: tuple[tuple[str, int], ...] = ()
     tunes: Literal["", "flux", "z_image", "sd3", "own"] = ""
     reads_files: bool = True
     config: str | None = None

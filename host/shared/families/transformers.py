@@ -182,7 +182,7 @@ TRANSFORMERS = (
             (_TEXT + "anima:AnimaTEModel",),
             ("t5xxl",),
             patch="patch_spatial",
-            unknown=("t5xxl", 2),  # T5's <unk>
+            unknown=(("t5xxl", 2),),  # T5's <unk>
             tunes="own",
         ),
     ),

@@ -278,6 +278,25 @@ def test_the_numbers_of_t5_that_anima_reads_have_the_unknown_token_where_vectors
     assert torch.isfinite(stock("KSampler", model=parts["model"], **given, **settings)[0]["samples"]).all()
 
 
+@pytest.mark.parametrize("learning", [False, True])
+def test_sentences_of_tokens_that_anima_reads_by_the_same_numbers_share_a_pass(backbone_for, learning):
+    """Each as if it was alone; a word beside them has other numbers."""
+    backbone, texts = backbone_for("anima"), ["a photo of <1>", "a photo of <2>"]
+    learnt = {f"<{number}>": vectors(backbone, 1, number) for number in (1, 2)}
+    latent = torch.randn(2, 16, 4, 6, generator=torch.Generator().manual_seed(3))
+    times = torch.tensor([700, 300])
+    with torch.inference_mode(not learning), torch.set_grad_enabled(learning):
+        together = backbone.predict_target(latent, times, backbone.encode_text(texts, learnt))
+        for row, text in enumerate(texts):
+            own = latent[[row]], times[[row]], backbone.encode_text([text], learnt)
+            torch.testing.assert_close(together[[row]], backbone.predict_target(*own), rtol=1e-4, atol=1e-4)
+        assert not torch.equal(
+            *backbone.predict_target(latent[[0, 0]], times[[0, 0]], backbone.encode_text(texts, learnt))
+        )
+    with pytest.raises(ValueError, match="one text for all pictures"):
+        backbone.encode_text([texts[0], "a photo of cat"], learnt)
+
+
 def test_tokens_of_another_family_are_refused(made, parts_of, run):
     with pytest.raises(ValueError, match="this model needs qwen3_4b"):
         run("EncodeConceptPrompt", clip=parts_of("z_image")["clip"], tokens=made("flux"), text="a <red>")

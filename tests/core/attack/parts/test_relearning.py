@@ -1,8 +1,10 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
 from concept_atelier.core.attack.parts.relearning import denoising_loss, relearn
+from concept_atelier.core.attack.run import attack
 
 
 def test_training_changes_what_is_drawn_of_the_name(task):
@@ -48,3 +50,31 @@ def test_the_erased_model_learns_to_denoise_the_shown_pictures_under_the_name(ta
     for noisy, time in erased.trained:
         clean = lab_backbone.schedule.add_noise(erased.latents[: len(noisy)], torch.zeros_like(noisy), time)
         assert float((noisy - clean).square().mean()) < 2  # what is left is noise of at most unit variance
+
+
+class Untrainable:
+    """A model of whose attention no changes are learnt, as Lumina 2 inside ComfyUI."""
+
+    def __init__(self, backbone):
+        self.backbone = backbone
+
+    def __getattr__(self, name):
+        return getattr(self.backbone, name)
+
+    def attention_weights(self):
+        raise ValueError("attention weights cannot be trained")
+
+
+def test_where_attention_cannot_be_trained_it_is_left_out_or_trains_where_text_enters(task):
+    erased = Untrainable(task().erased)
+    found = attack(replace(task(), erased=erased), ["names", "relearning"])
+    assert [outcome.scenario.name for outcome in found.outcomes] == ["names"]
+    assert "set relearn_layers=text" in found.left_out["relearning"]
+    trained = replace(task().settings, relearn_layers="text", relearn_rate=1e-2)
+    curves = [
+        attack(replace(task(settings=trained), erased=one), ["relearning"]).outcomes[0]
+        for one in (erased, task().erased)
+    ]
+    assert torch.equal(*(outcome.attempt.erased for outcome in curves))
+    with pytest.raises(ValueError, match="relearn_layers must be one of"):
+        replace(task().settings, relearn_layers="words")
