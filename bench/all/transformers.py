@@ -57,6 +57,8 @@ BOTH = (
 )
 """Files of the UNet that the transformer has, too: the same scenes, prompts, seeds and judge."""
 
+UNGUARDED = f"attack --split test --cases 4 --methods uce --scenarios {GUARDED}"
+
 OWN = {
     "words_concepts.json": "words --split test --cases 60 --maps concepts --deletion",
     "words_concepts_short.json": "words --split test --cases 60 --maps concepts --caption short",
@@ -65,8 +67,8 @@ OWN = {
     "localize_sweep_17.json": "localize --cases 12 --sweep --set saliency_threshold=1.7",
     "attack.json": f"attack --split test --cases {2 * len(QUICK)} --methods {','.join(QUICK)}",
     "attack_trained.json": f"attack --split test --cases {len(TRAINED)} --methods {','.join(TRAINED)}",
-    "attack_guard_none.json": f"attack --split test --cases 4 --methods uce --scenarios {GUARDED}",
-    "attack_guard_dve.json": f"attack --split test --cases 4 --methods uce --scenarios {GUARDED} --guard dve",
+    "attack_guard_none.json": UNGUARDED,
+    **{f"attack_guard_{guard}.json": f"{UNGUARDED} --guard {guard}" for guard in ("dve", "irece", "guidance")},
     "attack_guard_dve_alone.json": f"attack --split test --cases 4 --methods none --scenarios {GUARDED} --guard dve",
     **{
         f"compose/{name}_squares.json": f"compose --split test --cases 96 --boxes squares --method {name}"

@@ -17,7 +17,7 @@ FILES = {
     "attack.json": "none",
     "attack_trained.json": "none",
     "attack_guard_none.json": "none",
-    "attack_guard_dve.json": GUARDS["dve"].title,
+    **{f"attack_guard_{guard}.json": GUARDS[guard].title for guard in ("dve", "irece", "guidance")},
     "attack_guard_dve_alone.json": GUARDS["dve"].title,
 }
 """File of ``bench attack`` to the guard that acts while it draws."""

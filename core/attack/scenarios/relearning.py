@@ -23,7 +23,7 @@ def _lacks(task: AttackTask) -> str:
     try:
         choose_weights(task.erased.attention_weights(), layers)
     except ValueError:
-        return f"weights that can be trained: relearn_layers={layers} names none of this model; set relearn_layers=text"
+        return f"relearn_layers={layers} names no weights of this model that can be trained; set relearn_layers=text"
     return ""
 
 
