@@ -21,8 +21,8 @@ class SaveConceptTokens(io.ComfyNode):
             category=f"{CATEGORY}/learn",
             description=(
                 "Writes one embedding file for each concept to the embeddings folder. Every prompt can then use "
-                "it as embedding:name; for Qwen-Image only Encode Concept Prompt can. For models with one text "
-                "encoder the function load_textual_inversion of diffusers reads the files too. A file of this "
+                "it as embedding:name; for Qwen-Image and Lumina 2 only Encode Concept Prompt can. For models with one "
+                "text encoder the function load_textual_inversion of diffusers reads the files too. A file of this "
                 "name that existed before the run is replaced; if the file was written during the run, the next "
                 "free name is used."
             ),

@@ -239,6 +239,24 @@ def test_concepts_are_read_while_sampling_which_stays_bit_equal(
     assert torch.equal(draw(family, model, clip)["samples"], plain)
 
 
+@pytest.mark.parametrize("family", ["flux", "flux2", "krea2"])
+def test_concepts_are_read_beside_reference_pictures(watch, stock, model_of, clip_of, small, family):
+    prompt = stock("CLIPTextEncode", clip=clip_of(family), text="a red square")[0]
+    maps = {}
+    for name, size in (("small", (6, 6)), ("large", (10, 6))):
+        shape = small.latent(family, size).shape
+        reference = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+        positive = [[rows, extras | {"reference_latents": [reference]}] for rows, extras in prompt]
+        given = {"positive": positive, "negative": prompt, "latent_image": {"samples": small.latent(family, SIZES[0])}}
+        given |= {"seed": 5, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+        captured, capture = watch(family)
+        drawn, plain = (stock("KSampler", model=one, **given)[0]["samples"] for one in (captured, model_of(family)))
+        assert torch.equal(drawn, plain) and capture.runs[-1].missed == ()
+        maps[name] = capture.concept_maps(capture.runs[-1], ["red square", "green thing", "background"])
+        torch.testing.assert_close(maps[name].sum(0), torch.ones(maps[name].shape[1:]))
+    assert maps["small"].shape == maps["large"].shape and not torch.equal(maps["small"], maps["large"])
+
+
 def test_concepts_are_those_of_one_pass_over_the_latent_of_the_step(watch, model_of, clip_of, small, stock, pack):
     """Of one step at a level of noise that the backbone has too."""
     import comfy.sample

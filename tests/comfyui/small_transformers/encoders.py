@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from .denoisers import random_weight
-from .sizes import DEV
+from .sizes import DEV, KLEIN_9B
 from .tokenizers import TEXT, small_vocabulary
 
 _QWEN = {"num_attention_heads": 1, "num_key_value_heads": 1, "intermediate_size": 8}
@@ -29,6 +29,7 @@ LEARNING: dict[str, tuple[dict[str, dict[str, Any]], dict[str, Any]]] = {
     "z_image": ({"qwen3_4b": _QWEN | {"hidden_size": 6, "num_hidden_layers": 3}}, {}),
     "krea2": ({"qwen3vl_4b": _QWEN | {"hidden_size": 8, "num_hidden_layers": 36}}, {"txtlayers": 12}),
     "qwen_image": ({"qwen25_7b": _QWEN | {"hidden_size": 8, "num_hidden_layers": 2}}, {}),
+    KLEIN_9B: ({"qwen3_8b": _QWEN | {"hidden_size": 16, "num_hidden_layers": 4}}, {"context_in_dim": 48}),
     "lumina2": ({"gemma2_2b": _QWEN | {"hidden_size": 6, "num_hidden_layers": 3}}, {}),
     DEV: ({"mistral3_24b": _QWEN | {"hidden_size": 16, "num_hidden_layers": 4}}, {"context_in_dim": 48}),
     "anima": ({"qwen3_06b": _QWEN | {"hidden_size": 16, "num_hidden_layers": 2}}, {}),
@@ -44,6 +45,10 @@ LEARNING: dict[str, tuple[dict[str, dict[str, Any]], dict[str, Any]]] = {
 """Families whose text encoders read learnt tokens: their encoders' sizes, and sizes of the denoiser that fit them."""
 
 
+_FLUX2 = {"flux2": "Qwen3_4BModel", KLEIN_9B: "Qwen3_8BModel", DEV: "Mistral3_24BModel"}
+"""The class of the encoder in each text model of FLUX.2."""
+
+
 def reading_clip(family: str, folders: Any = None) -> Any:
     """A CLIP of the family's own classes, tokenizers and whole vocabularies, tiny and at random weights."""
     import importlib
@@ -55,10 +60,10 @@ def reading_clip(family: str, folders: Any = None) -> Any:
     source = importlib.import_module(f"comfy.text_encoders.{module}")
     sizes = {f"{name}_model_config": dict(config) for name, config in LEARNING[family][0].items()}
     stock = getattr(source, model)
-    encoder = {"flux2": ("qwen3_4b", "Qwen3_4BModel"), DEV: ("mistral3_24b", "Mistral3_24BModel")}.get(family)
     inside: dict[str, Any] = {}
-    if encoder is not None:  # which gives the rows of three of its many layers
-        inside = {"name": encoder[0], "clip_model": partial(getattr(source, encoder[1]), layer=[1, 2, 3])}
+    if family in _FLUX2:  # which gives the rows of three of its many layers
+        (name,) = LEARNING[family][0]
+        inside = {"name": name, "clip_model": partial(getattr(source, _FLUX2[family]), layer=[1, 2, 3])}
 
     class Model(stock):
         def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:

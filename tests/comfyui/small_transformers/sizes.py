@@ -237,4 +237,7 @@ SMALL = {
 DEV = "flux2_dev"
 """FLUX.2 dev is klein with another text model: the same denoiser here."""
 
-SMALL[DEV] = SMALL["flux2"]
+KLEIN_9B = "flux2_9b"
+"""FLUX.2 klein 9B, likewise."""
+
+SMALL[DEV] = SMALL[KLEIN_9B] = SMALL["flux2"]

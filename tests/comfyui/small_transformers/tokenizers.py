@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from .sizes import DEV
+from .sizes import DEV, KLEIN_9B
 
 TEXT = {
     "flux": ("flux", "FluxTokenizer", "FluxClipModel", {"clip_l": 4, "t5xxl": 8}, 1),
@@ -16,6 +16,7 @@ TEXT = {
     "anima": ("anima", "AnimaTokenizer", "AnimaTEModel", {"qwen3_06b": 16}, 1),
     "sd3": ("sd3_clip", "SD3Tokenizer", "SD3ClipModel", {"clip_l": 2, "clip_g": 2, "t5xxl": 4096}, 1),
     "lumina2": ("lumina2", "LuminaTokenizer", "LuminaModel", {"gemma2_2b": 6}, 1),
+    KLEIN_9B: ("flux", "KleinTokenizer8B", "Flux2TEModel", {"qwen3_8b": 2}, 3),
     DEV: ("flux", "Flux2Tokenizer", "Flux2TEModel", {"mistral3_24b": 2}, 3),
 }
 """Family to module below ``comfy.text_encoders``, tokenizer, text model, its encoders' widths, layers that it reads."""

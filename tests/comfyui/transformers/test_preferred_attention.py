@@ -90,6 +90,20 @@ def test_every_layer_keeps_the_attention_that_a_checkpoint_asks_for(model_of, sa
         assert computed == asked and recorded.maps().cross
 
 
+@pytest.mark.parametrize("family", ["flux", "flux2", "chroma", "krea2", "sd3"])
+def test_so_it_does_while_concepts_are_read_beside_the_text(model_of, clip_of, sample, run, preferring, family):
+    """In their own passes, too."""
+    model = model_of(family)
+    computed = preferring(family, model)
+    plain = sample(family, model)
+    asked = list(computed)
+    computed.clear()
+    given = {"clip": clip_of(family), "concepts": "red square, green thing", "least_grid": 1}
+    captured, recorded = run("CaptureAttention", model=model, **given)
+    assert torch.equal(sample(family, captured), plain)
+    assert len(computed) > len(asked) and set(computed) == set(asked) and recorded.runs[-1].missed == ()
+
+
 @pytest.mark.parametrize("family", ["z_image", "krea2", "sd3"])
 def test_an_override_before_ours_decides_as_it_does_without_us(model_of, sample, run, preferring, family):
     model = model_of(family).clone()

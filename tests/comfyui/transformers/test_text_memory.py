@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-FAMILIES = ("flux", "flux2", "chroma", "z_image", "krea2", "qwen_image", "sd3")
+FAMILIES = ("flux", "flux2", "flux2_dev", "chroma", "z_image", "lumina2", "krea2", "qwen_image", "anima", "sd3")
 TEXT = "a photo of <1> on a table"
 
 

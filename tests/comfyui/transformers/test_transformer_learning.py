@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-TUNED = ("flux", "flux2", "flux2_dev", "chroma", "z_image", "krea2", "qwen_image", "anima", "sd3")
+TUNED = ("flux", "flux2", "flux2_9b", "flux2_dev", "chroma", "z_image", "krea2", "qwen_image", "anima", "sd3")
 FAMILIES = (*TUNED, "lumina2")
+NAMES = {"flux2_9b": "flux2", "flux2_dev": "flux2"}
 UNREAD = ("qwen_image", "lumina2")
 TEXT = "a photo of <apple> on a table, and a <2>"
 
@@ -135,7 +136,7 @@ def test_tokens_are_learnt_and_the_model_stays_as_it_was(learn, parts_of, run, s
     tokens, plot, model = learn(family)
     assert (
         tokens.names == ("red", "green")
-        and tokens.family == family.removesuffix("_dev")
+        and tokens.family == NAMES.get(family, family)
         and torch.isfinite(tokens.losses).all()
     )
     assert set(tokens.vectors["red"]) == set(small.LEARNING[family][0]) and model is parts["model"]
@@ -162,9 +163,41 @@ def test_cones_searches_the_encoded_text_and_fits_a_token_to_it(pack, parts_of, 
     assert len(fit) == 8 and fit[-1] < fit[0]
 
 
+@pytest.mark.parametrize("family", ["flux", "z_image", "anima"])
+def test_a_cancelled_learning_leaves_the_model_alone_and_goes_on(
+    learn, parts_of, run, stock, small, comfyui, uninterrupted, every_step, family
+):
+    import comfy.model_management as management
+    import comfy.utils
+
+    parts = parts_of(family)
+    text = stock("CLIPTextEncode", clip=parts["clip"], text="a cat")[0]
+    settings = {"seed": 5, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    given = {"positive": text, "negative": text, "latent_image": {"samples": small.latent(family)}} | settings
+    before = stock("KSampler", model=parts["model"], **given)[0]["samples"]
+    whole = learn(family, steps=4)[0]
+
+    def cancel(done, total, preview, **_):
+        if (done, total) == (2, 4):
+            management.interrupt_current_processing(True)
+
+    comfy.utils.set_progress_bar_global_hook(cancel)
+    try:
+        with pytest.raises(management.InterruptProcessingException):
+            learn(family, steps=4, keep_every=1)
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+    assert torch.equal(stock("KSampler", model=parts["model"], **given)[0]["samples"], before)
+    resumed = learn(family, steps=4, keep_every=1)[0]
+    assert resumed.metadata["resumed_at"] == "2"
+    for encoder, rows in whole.vectors["red"].items():
+        assert torch.equal(resumed.vectors["red"][encoder], rows)
+
+
 PROJECTIONS = {
     "flux": 2 * 2 * 3 + 2 * 3,
     "flux2": 2 * 2 * 3 + 2 * 3,
+    "flux2_9b": 2 * 2 * 3 + 2 * 3,
     "flux2_dev": 2 * 2 * 3 + 2 * 3,
     "chroma": 2 * 2 * 3 + 2 * 3,
     "qwen_image": 2 * 2 * 3,

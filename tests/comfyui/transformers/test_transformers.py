@@ -119,6 +119,18 @@ def test_maps_are_those_of_the_layers_own_attention(watched, small, pack, backbo
         assert (mean(cross).amax((0, 1)) > 1e-6).tolist() == [True] * seen + [False] * (7 - seen)
 
 
+def test_maps_of_anima_are_those_of_its_layers_own_attention(watched, small, pack, backbone_of, encoded, noise):
+    """Whose layers read the picture or the text, never both."""
+    model, made = watched("anima")
+    calls = calls_of(backbone_of(model), encoded(small.conditioning("anima")), noise("anima"))
+    mean = pack("core.attention.probabilities").conditional_mean
+    assert [call.kind for call in calls] == ["self", "cross"] * small.DEEP and len(calls) == len(made)
+    for call, (_, _, value, out) in zip(calls, made, strict=True):
+        shares = (call.query.float() @ call.key.float().mT * call.scale).softmax(-1)  # (B, heads, cells, keys)
+        torch.testing.assert_close((shares @ value.float()).transpose(1, 2).flatten(2), out, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(mean(call), shares.mean(1))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_changed_row_of_text_changes_its_own_column_of_the_first_layer_that_reads_it(
     watched, backbone_of, small, pack, family, encoded, noise
