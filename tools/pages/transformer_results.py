@@ -53,7 +53,9 @@ def drawings(folder: Path) -> str:
         aim, value = AIMS.get(name), own["summary"][name]
         of_unet = with_interval(unet["summary"][name]) if unet else "not measured"
         rows.append([said, f"{aim:g}" if aim else "", of_unet, with_interval(value), verdict(value["mean"], aim)])
-    said = heading(own, f"{FOLDER}/lab.json")
+    said = f"Transformer: {heading(own, f'{FOLDER}/lab.json')}"
+    if unet:
+        said += f" UNet: {heading(unet, 'lab.json')}"
     return "\n\n".join(part for part in (said, table(rows), controls(own)) if part)
 
 
