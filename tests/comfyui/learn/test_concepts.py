@@ -177,6 +177,17 @@ def test_words_are_compared_by_four_kinds_of_maps(model_of, clip_of, small, run,
     assert torch.equal(maps, run("CompareWords", **given)[1])
 
 
+@pytest.mark.parametrize("family", ["z_image", "lumina2", "qwen_image", "anima"])
+def test_words_are_compared_without_concepts_where_none_run_beside_the_text(
+    model_of, clip_of, small, run, image, family
+):
+    given = {"model": model_of(family), "clip": clip_of(family), "vae": small.vae_of(family), "image": image}
+    given |= {"text": "a red square and a green thing", "words": "red square, green", "levels": 1, "draws": 1}
+    _, maps, table = run("CompareWords", **given, masks=torch.ones(1, 64, 96))
+    assert maps.shape == (6, 64, 96) and torch.isfinite(maps).all()
+    assert [line.split(",")[1] for line in table.splitlines()[1:4]] == ["attention", "information", "both"]
+
+
 def test_it_can_be_cancelled(model_of, clip_of, small, run, image, comfyui):
     import comfy.model_management as management
 
