@@ -40,6 +40,24 @@ ITEMS: tuple[Internal, ...] = (
         ("ShowWordHeatmap",),
         uses=("llama_template_images",),
     ),
+    Internal(
+        "comfy.text_encoders.anima:AnimaTEModel.encode_token_weights",
+        "the pack says which token numbers Anima reads beside learnt tokens",
+        nodes_that(needs.PROMPTS),
+        uses=("t5xxl_ids", "t5xxl_weights", "t5xxl"),
+    ),
+    Internal(
+        "comfy.model_base:Anima.extra_conds",
+        "the pack gives Anima's adapter one row of the text at a time",
+        nodes_that(needs.PROMPTS),
+        uses=("t5xxl_ids", "unsqueeze"),
+    ),
+    Internal(
+        "comfy.sd1_clip:load_embed",
+        "token files hold a tensor for each text encoder that ComfyUI asks for",
+        ("SaveConceptTokens",),
+        uses=("embed_key",),
+    ),
     Internal(f"{_CLIP}.tokenize", "the pack reads prompts", nodes_that(needs.PROMPTS), called="self, text"),
     Internal(
         f"{_CLIP}.encode_from_tokens",
